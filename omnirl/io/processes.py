@@ -1,0 +1,126 @@
+"""Start programs: argument lists only, cleaned environment, own process group, nothing left behind.
+
+`GIT_*` and `PREFECT_*` variables of the caller never reach a child unless given on purpose, so a
+stray `GIT_DIR` or profile cannot redirect the pipeline.
+"""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from omnirl.errors import ProcessError
+
+_PR_SET_PDEATHSIG = 1
+_FOREIGN_PREFIXES = ("GIT_", "PREFECT_")
+
+
+def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The caller's environment without `GIT_*` and `PREFECT_*`, plus `extra`."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(_FOREIGN_PREFIXES)}
+    return {**kept, **(extra or {})}
+
+
+def _die_with_parent() -> None:
+    """In the child: be killed when the parent dies, so a killed orchestrator leaves no trainer behind."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def start(
+    argv: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None, stdout: int | None = subprocess.PIPE
+) -> subprocess.Popen[str]:
+    """Start `argv` in its own process group with stdin closed; stderr joins stdout."""
+    return subprocess.Popen(
+        list(argv),
+        cwd=cwd,
+        env=clean_environment(env),
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+        preexec_fn=_die_with_parent,
+    )
+
+
+def stop(process: subprocess.Popen[str], *, grace_s: float = 10.0, first: int = signal.SIGTERM) -> None:
+    """End the whole process group: `first`, then SIGKILL after `grace_s`; waits for the leader."""
+    if process.poll() is None:
+        _signal_group(process, first)
+        try:
+            process.wait(timeout=grace_s)
+        except subprocess.TimeoutExpired:
+            pass
+    _signal_group(process, signal.SIGKILL)
+    process.wait()
+
+
+def _signal_group(process: subprocess.Popen[str], number: int) -> None:
+    try:
+        os.killpg(process.pid, number)
+    except ProcessLookupError:
+        pass
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    input_text: str | None = None,
+    timeout_s: float | None = None,
+    check: bool = True,
+) -> subprocess.CompletedProcess[str]:
+    """Run `argv` to its end and return its output (stdout and stderr apart).
+
+    Raises:
+        ProcessError: with `check`, a non-zero exit; always, a missing program or a timeout.
+    """
+    try:
+        done = subprocess.run(
+            list(argv),
+            cwd=cwd,
+            env=clean_environment(env),
+            input=input_text,
+            stdin=subprocess.DEVNULL if input_text is None else None,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout_s,
+            check=False,
+        )
+    except FileNotFoundError:
+        raise ProcessError(f"{argv[0]}: program not found; is it installed?") from None
+    except subprocess.TimeoutExpired:
+        raise ProcessError(f"{' '.join(argv)}: no end after {timeout_s} s") from None
+    if check and done.returncode != 0:
+        last = " | ".join((done.stderr or done.stdout).strip().splitlines()[-3:])
+        raise ProcessError(f"{' '.join(argv)}: exit code {done.returncode}: {last}")
+    return done
+
+
+def stream(
+    argv: Sequence[str],
+    *,
+    on_line: Callable[[str], None],
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+) -> int:
+    """Run `argv`, hand each output line to `on_line`, return the exit code.
+
+    Whatever interrupts the caller (Ctrl-C, cancellation, an error in `on_line`) ends the whole
+    process group before it is raised further.
+    """
+    process = start(argv, cwd=cwd, env=env)
+    try:
+        assert process.stdout is not None
+        for line in process.stdout:
+            on_line(line.rstrip("\n"))
+        return process.wait()
+    finally:
+        stop(process, first=signal.SIGINT)
