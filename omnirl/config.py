@@ -418,7 +418,7 @@ def _siblings(loc: tuple[int | str, ...]) -> list[str]:
     for part in loc[:-1]:
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             fields = {f.alias or n: f.annotation for n, f in kind.model_fields.items()}
-            kind = fields.get(str(part))
+            kind = fields.get(str(part), kind)  # an index or a free key leads into the same class
         kind = _model_inside(kind)
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return [f.alias or n for n, f in kind.model_fields.items()]

@@ -79,7 +79,15 @@ def read_member(archive: Path, member: str, *, limit: int = MAX_MEMBER_BYTES) ->
     try:
         with _opened(archive).open(info) as handle:
             data = handle.read(allowed + 1)
-    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, NotImplementedError, ValueError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        lzma.LZMAError,
+        EOFError,
+        OSError,
+        NotImplementedError,
+        ValueError,
+    ) as error:
         raise DataError(f"{archive}::{member}: damaged ({error})") from None
     if len(data) > allowed:
         raise DataError(f"{archive}::{member}: unpacks to more than {allowed} bytes; refused as too large or a bomb")

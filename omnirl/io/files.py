@@ -40,7 +40,9 @@ def _replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
-        raise OmniRLError(f"{path}: cannot be written ({error.strerror or error}); the old file is untouched") from error
+        raise OmniRLError(
+            f"{path}: cannot be written ({error.strerror or error}); the old file is untouched"
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -250,7 +252,9 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             temporary.rename(path)
         _sync_folder(path.parent)
     except OSError as error:
-        raise OmniRLError(f"{path}: cannot be written ({error.strerror or error}); nothing was left half-written") from error
+        raise OmniRLError(
+            f"{path}: cannot be written ({error.strerror or error}); nothing was left half-written"
+        ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

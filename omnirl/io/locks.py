@@ -23,7 +23,9 @@ def folder_lock(folder: Path, *, purpose: str) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             holder = os.read(descriptor, 200).decode(errors="replace").strip() or "another process"
-            raise OmniRLError(f"{folder}: {purpose} is already running there ({holder}); wait for it or end it") from None
+            raise OmniRLError(
+                f"{folder}: {purpose} is already running there ({holder}); wait for it or end it"
+            ) from None
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"process {os.getpid()}".encode())
         yield

@@ -31,7 +31,11 @@ def _die_with_parent() -> None:
 
 
 def start(
-    argv: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None, stdout: int | None = subprocess.PIPE
+    argv: Sequence[str],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    stdout: int | None = subprocess.PIPE,
 ) -> subprocess.Popen[str]:
     """Start `argv` in its own process group with stdin closed; stderr joins stdout."""
     return subprocess.Popen(

@@ -27,4 +27,6 @@ class Progress:
         spent = now - self.start
         left = spent / share - spent if 0 < share < 1 else 0.0
         rest = f", about {left:.0f} s left" if share < 1 else f", {spent:.1f} s"
-        logger.info("%s: %d/%d (%.0f %%)%s%s", self.label, self.done, self.total, 100 * share, rest, f"; {note}" if note else "")
+        logger.info(
+            "%s: %d/%d (%.0f %%)%s%s", self.label, self.done, self.total, 100 * share, rest, f"; {note}" if note else ""
+        )
