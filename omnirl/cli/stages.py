@@ -4,6 +4,7 @@ Each writes one line to `runs/<run id>/stages.jsonl`, which is how a run knows w
 was cached. The code of a stage is imported inside its command.
 """
 
+import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,10 @@ from pathlib import Path
 import typer
 
 from omnirl.config import Params, load_params
+from omnirl.errors import RegistryError
 from omnirl.io import runlog
+
+logger = logging.getLogger(__name__)
 
 HELP = {
     "fetch": "Download the pinned data sets and the base model, checked by sha256.",
@@ -110,10 +114,16 @@ def register_stage(params: Params, root: Path) -> None:
 
 
 def report_stage(params: Params, root: Path) -> None:
-    """`report`."""
+    """`report`; as the last stage it also leaves `reports/summary.json`, so that a plain `dvc repro` has one."""
+    from omnirl.cli.summary import write_after_report
     from omnirl.report import run
 
+    start = time.monotonic()
     run.run(params, root)
+    try:
+        write_after_report(params, root, seconds=time.monotonic() - start)
+    except RegistryError as error:
+        logger.warning("no reports/summary.json: %s", error)
 
 
 STAGE_FUNCTIONS: dict[str, Callable[[Params, Path], None]] = {

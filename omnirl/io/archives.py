@@ -1,13 +1,15 @@
-"""Read members of zip archives in place; nothing is ever unpacked.
+"""Read members of zip archives in place; nothing is ever unpacked. Small archives are also made here.
 
 A reference is `folder/file.zip::member` (or a plain path) below a root folder. Escapes,
 encrypted and double members, bombs (size and ratio, counted while reading) are refused.
 """
 
+import io
 import lzma
 import threading
 import zipfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from omnirl.errors import DataError
@@ -92,6 +94,17 @@ def read_member(archive: Path, member: str, *, limit: int = MAX_MEMBER_BYTES) ->
     if len(data) > allowed:
         raise DataError(f"{archive}::{member}: unpacks to more than {allowed} bytes; refused as too large or a bomb")
     return data
+
+
+def zip_bytes(members: Mapping[str, bytes]) -> bytes:
+    """A zip archive of `members` in their order, without times or owners: equal members give equal bytes."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            info = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+            info.compress_type, info.create_system, info.external_attr = zipfile.ZIP_DEFLATED, 3, 0o644 << 16
+            archive.writestr(info, data)
+    return packed.getvalue()
 
 
 def _key(archive: Path) -> tuple[str, int, int]:

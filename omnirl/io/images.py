@@ -1,4 +1,4 @@
-"""The one image decoder: PNG, JPEG, WEBP; limits on bytes, pixels and frames; EXIF applied; RGB.
+"""The one image decoder (and encoder): PNG, JPEG, WEBP; limits on bytes, pixels and frames; EXIF applied; RGB.
 
 Images are named by reference (see `omnirl.io.archives`) and decoded just in time. Nobody else
 opens an image, and no path or address ever reaches a processor (they would fetch it).
@@ -8,6 +8,7 @@ import io
 import warnings
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -39,6 +40,14 @@ def decode_image(data: bytes, *, where: str, max_pixels: int = MAX_PIXELS) -> Im
         raise DataError(f"{where}: not a PNG, JPEG or WEBP image") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(f"{where}: damaged image ({error})") from None
+
+
+def encode_image(image: Image.Image, form: Literal["PNG", "JPEG"]) -> bytes:
+    """`image` as a file's bytes, without metadata: PNG, or JPEG of quality 95 with full colour resolution."""
+    encoded = io.BytesIO()
+    options = {"quality": 95, "subsampling": 0} if form == "JPEG" else {}
+    image.save(encoded, form, **options)
+    return encoded.getvalue()
 
 
 def load_image(root: Path, reference: str, *, max_pixels: int = MAX_PIXELS) -> Image.Image:

@@ -14,6 +14,8 @@ from pathlib import Path
 
 from omnirl.errors import ProcessError
 
+INTERRUPT = signal.SIGINT
+"""What Ctrl-C sends: `stop(first=INTERRUPT)` lets a program end as its user would end it."""
 _PR_SET_PDEATHSIG = 1
 _FOREIGN_PREFIXES = ("GIT_", "PREFECT_")
 
@@ -45,11 +47,23 @@ def start(
         stdin=subprocess.DEVNULL,
         stdout=stdout,
         stderr=subprocess.STDOUT,
-        text=True,
+        encoding="utf-8",
         errors="replace",
         start_new_session=True,
         preexec_fn=_die_with_parent,
     )
+
+
+def start_logged(
+    argv: Sequence[str], *, log: Path, cwd: Path | None = None, env: Mapping[str, str] | None = None
+) -> subprocess.Popen[str]:
+    """As `start`, with the output in the file `log` (begun anew, readable by its owner only)."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        return start(argv, cwd=cwd, env=env, stdout=descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def stop(process: subprocess.Popen[str], *, grace_s: float = 10.0, first: int = signal.SIGTERM) -> None:
@@ -60,6 +74,8 @@ def stop(process: subprocess.Popen[str], *, grace_s: float = 10.0, first: int = 
             process.wait(timeout=grace_s)
         except subprocess.TimeoutExpired:
             pass
+        finally:  # also when a second Ctrl-C cuts the waiting short
+            _signal_group(process, signal.SIGKILL)
     _signal_group(process, signal.SIGKILL)
     process.wait()
 
@@ -93,7 +109,7 @@ def run(
             input=input_text,
             stdin=subprocess.DEVNULL if input_text is None else None,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             errors="replace",
             timeout=timeout_s,
             check=False,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import ValidationError
 
 from omnirl.errors import DataError
 from omnirl.io import files
@@ -61,7 +62,10 @@ def write_rows(path: Path, rows: Sequence[Row]) -> None:
 
 def read_rows(path: Path) -> list[Row]:
     """Read rows back. Raises `DataError` when the file is missing or not of this schema."""
-    return [Row(**{**item, "sizes": tuple(Size(*s) for s in item["sizes"])}) for item in _read(path)]
+    try:
+        return [Row(**{**item, "sizes": tuple(Size(*s) for s in item["sizes"])}) for item in _read(path)]
+    except (KeyError, TypeError, ValidationError) as error:
+        raise DataError(f"{path}: not a file of canonical rows ({' '.join(str(error).split())[:200]})") from None
 
 
 def write_rollouts(path: Path, rollouts: Iterable[Rollout]) -> None:

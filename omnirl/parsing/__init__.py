@@ -1,1 +1,4 @@
-"""Read answers out of completions. Linear in the input, never raises on any string, no torch."""
+"""Read a completion: blocks, boxes. Linear in its length, total on every `str`, no torch.
+
+Knows nothing of frames, rows or rewards: numbers come out in the unit they were written in.
+"""

@@ -1,1 +1,1 @@
-"""."""
+"""Attack the configured rewards on real rows before anyone trains on them."""

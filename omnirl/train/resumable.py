@@ -1,0 +1,88 @@
+"""What SFT and GRPO trainers share: checkpoints that can be trusted, and no traffic.
+
+A mixin to put before a TRL trainer class. Each override names the method it replaces and why; the
+tests of this module fail when the reason has gone.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from accelerate.utils import DistributedType
+from transformers import TrainerState
+from transformers.trainer import TRAINER_STATE_NAME, TRAINING_ARGS_NAME
+
+from omnirl.models.loading import restore_weights
+from omnirl.train import checkpoints
+
+
+class Resumable:
+    """Checkpoints go to `scratch` through `checkpoints.publish`; weights come back through `models.loading`."""
+
+    scratch: Path
+    """Where published checkpoints stand; set it before training."""
+
+    def save_extras(self, folder: Path) -> None:
+        """What the trainer must keep beside its own state; nothing here."""
+
+    def load_extras(self, folder: Path) -> None:
+        """Read back what `save_extras` wrote."""
+
+    def _send_telemetry(self) -> None:
+        """Replaces `_BaseTrainer._send_telemetry` of TRL, which calls the Hub: training uses no network."""
+
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """Replaces `_BaseTrainer.create_model_card` of TRL: the registry writes the card, from evidence."""
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """Replaces `Trainer._save_checkpoint`, which writes in place, so that a kill leaves half a checkpoint."""
+        super()._save_checkpoint(model, trial)  # type: ignore[misc]
+        step = self.state.global_step
+        work = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{step}"
+        self.save_extras(work)
+        self.accelerator.wait_for_everyone()
+        if self.args.should_save:
+            (work / TRAINING_ARGS_NAME).unlink(missing_ok=True)  # a pickle with paths in it, read by nobody
+            checkpoints.publish(work, self.scratch, step)
+        self.accelerator.wait_for_everyone()
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        """Replaces `Trainer._load_from_checkpoint`, which compares raw key names.
+
+        Checkpoints of Qwen2-VL and Qwen2.5-VL are written under their older key names; upstream
+        then loads no weight at all and only warns.
+        """
+        model = self.model if model is None else model
+        special = hasattr(model, "peft_config") or self.is_deepspeed_enabled or self.is_fsdp_enabled
+        if special:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)  # type: ignore[misc]
+        else:
+            restore_weights(model, Path(resume_from_checkpoint))
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        """Replaces `Trainer._load_optimizer_and_scheduler`: the last thing it restores, so extras follow it."""
+        super()._load_optimizer_and_scheduler(checkpoint)  # type: ignore[misc]
+        if checkpoint is not None:
+            self.load_extras(Path(checkpoint))
+
+    def train_or_resume(self) -> int:
+        """Train to the end, from the newest complete checkpoint where there is one; returns the step it came from."""
+        checkpoint = checkpoints.newest_complete(self.scratch)
+        if checkpoint is None:
+            self.train()
+            return 0
+        step = int(checkpoint.name.removeprefix("step-"))
+        checkpoints.logger.info("going on from step %d of %d", step, self.args.max_steps)
+        if step < self.args.max_steps:
+            self.train(resume_from_checkpoint=str(checkpoint))
+        else:
+            self._load_from_checkpoint(str(checkpoint))
+            self.state = TrainerState.load_from_json(os.path.join(checkpoint, TRAINER_STATE_NAME))  # noqa: PTH118
+            self.load_extras(checkpoint)
+        return step
+
+    def whole_weights(self) -> dict[str, Any] | None:
+        """All weights on this process where each process holds a share (DeepSpeed); else None."""
+        if self.accelerator.distributed_type != DistributedType.DEEPSPEED:
+            return None
+        return self.accelerator.get_state_dict(self.model_wrapped)

@@ -1,0 +1,45 @@
+"""A workspace with a tiny model warm enough to earn rewards, shared by the tests of training."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "models"))
+
+WARM = {"steps": 120, "batch_size": 12, "learning_rate": 5e-3, "save_steps": 1000, "logging_steps": 20}
+SHORT = {
+    "steps": 4,
+    "prompts_per_step": 3,
+    "num_generations": 4,
+    "max_output_token_length": 24,
+    "learning_rate": 1e-3,
+    "save_steps": 2,
+}
+
+
+@pytest.fixture(scope="session", params=["demo-tiny", "qwen2.5-vl"])
+def warm(request, tmp_path_factory):
+    """(family, root): `models/sft` there answers in the right form now and then."""
+    import tiny_vl
+
+    from omnirl.train import sft
+
+    root = tmp_path_factory.mktemp("warm")
+    tiny_vl.make_workspace(root, request.param)
+    sft.run(tiny_vl.params(request.param, sft=WARM), root)
+    return request.param, root
+
+
+@pytest.fixture
+def copy_of(tmp_path):
+    """A function that copies what training reads into a fresh folder."""
+    import shutil
+
+    def copy(root: Path, name: str) -> Path:
+        target = tmp_path / name
+        for part in ("models/sft", "models/base", "data/valid", "data/raw"):
+            shutil.copytree(root / part, target / part)
+        return target
+
+    return copy
