@@ -44,7 +44,7 @@ class _FaultyHandler(HubHandler):
     server: "_FaultyServer"
 
     def send_reply(self, request: Request, reply: Reply) -> None:
-        self.server.requests.append((request.method, request.path, request.headers.get("Range") or "whole"))
+        self.server.requests.append((request.method, request.path, request.headers.get("range") or "whole"))
         fault = self.server.next_fault(request)
         if fault is None:
             super().send_reply(request, reply)

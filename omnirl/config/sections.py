@@ -293,7 +293,7 @@ class EvalSet(Section):
 class Evaluate(Section):
     """Greedy answers of champion and challenger to the same questions."""
 
-    champion: Annotated[str, Field(pattern=r"^(warm-start|[A-Za-z0-9][A-Za-z0-9_.-]*@v\d+\.\d+\.\d+)$")]
+    champion: Annotated[str, Field(pattern=r"^(warm-start|[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?@v\d+\.\d+\.\d+)$")]
     """`warm-start` = this run's SFT model; else a registered version `NAME@vX.Y.Z`."""
     batch_size: Annotated[int, Field(gt=0)]
     max_new_tokens: Annotated[int, Field(gt=0)]
@@ -320,8 +320,8 @@ class Gate(Section):
 class Register(Section):
     """Where the candidate is recorded."""
 
-    name: Name
-    """Name of the model in the registry."""
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?$")]
+    """Name of the model in the registry; no dots, which GTO and DVC cannot read in a name."""
 
 
 class Report(Section):

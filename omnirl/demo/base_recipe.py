@@ -74,7 +74,9 @@ class Encoder:
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
         self.tokenizer = tokenizer
-        self.image_token = tokenizer.convert_tokens_to_ids("<|image_pad|>")
+        self.image_token = vocabulary.token_id(tokenizer, "<|image_pad|>")
+        self.end_token = vocabulary.token_id(tokenizer, "<|im_end|>")
+        self.padding_token = vocabulary.token_id(tokenizer, "<|endoftext|>")
         self._known: dict[str, list[int]] = {}
 
     def tokens(self, text: str) -> list[int]:
@@ -95,14 +97,14 @@ class Encoder:
         for place, word in zip(places, _cell_words(scene), strict=True):
             labels[place + 1] = self.tokens(f" {word}")[0]  # a model's output at i is judged by label i + 1
         target = self.tokens(f"<think>{scene.thought}</think><answer>{scene.answer}</answer>")
-        target = [*target, self.tokenizer.eos_token_id]
+        target = [*target, self.end_token]
         return Example(prompt, labels, target, _patches(scene), len(scene.pictures))
 
     def batch(self, examples: Sequence[Example]) -> dict[str, torch.Tensor]:
         """Prompts padded on the left, targets on the right, as the model's keyword arguments."""
         left, right = max(len(e.prompt) for e in examples), max(len(e.target) for e in examples)
         shape = (len(examples), left + right)
-        ids, labels = torch.full(shape, self.tokenizer.pad_token_id), torch.full(shape, IGNORED)
+        ids, labels = torch.full(shape, self.padding_token), torch.full(shape, IGNORED)
         mask = torch.zeros(shape, dtype=torch.long)
         for row, e in enumerate(examples):
             span = slice(left - len(e.prompt), left + len(e.target))

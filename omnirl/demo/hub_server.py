@@ -38,7 +38,7 @@ _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 
 class Request(NamedTuple):
-    """What was asked for; `path` is unquoted and without its query."""
+    """What was asked for; `path` is unquoted and without its query, names of headers are in lower case."""
 
     method: str
     path: str
@@ -134,8 +134,8 @@ def _file(folder: Path, name: str, request: Request) -> Reply:
     headers = {"Content-Type": "application/octet-stream", "Accept-Ranges": "bytes", "ETag": etag, **commit}
     if not plain:
         headers |= {"X-Linked-Etag": etag, "X-Linked-Size": str(stat.st_size)}
-    unchanged = request.headers.get("If-Range", etag) == etag
-    part = _wanted_range(request.headers.get("Range"), stat.st_size) if unchanged else None
+    unchanged = request.headers.get("if-range", etag) == etag
+    part = _wanted_range(request.headers.get("range"), stat.st_size) if unchanged else None
     if part == (stat.st_size, stat.st_size):
         span = {"Content-Range": f"bytes */{stat.st_size}", "Content-Length": "0"}
         return Reply(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, headers | span)
@@ -177,7 +177,9 @@ class HubHandler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Answer one request."""
         parts = urlsplit(self.path)
-        request = Request(self.command, unquote(parts.path), self.headers, parse_qs(parts.query))
+        request = Request(
+            self.command, unquote(parts.path), {k.lower(): v for k, v in self.headers.items()}, parse_qs(parts.query)
+        )
         self.send_reply(request, answer(self.server.root, request))
 
     do_HEAD = do_GET

@@ -32,8 +32,8 @@ PixelBox = tuple[int, int, int, int]
 
 GRID = 3
 KINDS: tuple[Kind, ...] = ("rec", "pairs", "text")
-BASE_MIX: tuple[Kind, ...] = ("rec", "pairs", "text", "rec", "pairs")
-"""Turns in which the base model's rows are drawn: sentences need fewer."""
+BASE_MIX: tuple[Kind, ...] = ("rec", "pairs", "text", "rec", "pairs", "text", "rec", "pairs")
+"""Turns in which the base model's rows are drawn: sentences need fewer (half as many are too few)."""
 COLOURS = {
     "red": (225, 30, 30),
     "green": (30, 225, 30),
@@ -226,9 +226,7 @@ def _draw_text(rng: random.Random, domain: Domain) -> Scene | None:
     elif first.shape == second.shape:
         return None
     relation = _relation(first.cells, second.cells)
-    facts = [
-        f"{t.colour} {t.shape} at {x}, {y}" for t in (first, second) for x, y, _, _ in [pixels(t.cells, STYLES["in"])]
-    ]
+    facts = (_fact(first), _fact(second))
     answer = f"the {first.colour} {first.shape} is {relation} the {second.colour} {second.shape}"
     return Scene("text", f"Write: {facts[0]} and {facts[1]}.", relation, answer, facts=facts)
 

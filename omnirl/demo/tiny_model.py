@@ -20,7 +20,6 @@ MAX_TOKENS = 1024
 
 def build_config(tokenizer: PreTrainedTokenizerFast) -> Qwen3VLConfig:
     """The architecture for this vocabulary."""
-    ids = tokenizer.convert_tokens_to_ids
     half = HIDDEN // HEADS // 2
     third = half // 3
     text = {
@@ -60,10 +59,10 @@ def build_config(tokenizer: PreTrainedTokenizerFast) -> Qwen3VLConfig:
     return Qwen3VLConfig(
         text_config=text,
         vision_config=vision,
-        image_token_id=ids("<|image_pad|>"),
-        video_token_id=ids("<|video_pad|>"),
-        vision_start_token_id=ids("<|vision_start|>"),
-        vision_end_token_id=ids("<|vision_end|>"),
+        image_token_id=vocabulary.token_id(tokenizer, "<|image_pad|>"),
+        video_token_id=vocabulary.token_id(tokenizer, "<|video_pad|>"),
+        vision_start_token_id=vocabulary.token_id(tokenizer, "<|vision_start|>"),
+        vision_end_token_id=vocabulary.token_id(tokenizer, "<|vision_end|>"),
         tie_word_embeddings=True,
     )
 

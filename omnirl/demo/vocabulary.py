@@ -92,6 +92,11 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
     return tokenizer
 
 
+def token_id(tokenizer: PreTrainedTokenizerFast, token: str) -> int:
+    """The id of one token of the vocabulary."""
+    return tokenizer.get_vocab()[token]
+
+
 def build_processor() -> ProcessorMixin:
     """Tokenizer and image processor; a picture becomes patches of 28 px, at most 3 x 3 of them."""
     pictures = Qwen2VLImageProcessor(
