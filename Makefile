@@ -6,7 +6,7 @@ export OMP_NUM_THREADS ?= 1
 
 .PHONY: demo test test-long check ui bench system-deps set-up
 demo: set-up ; @$(B)/omnirl demo
-test: set-up ; @$(B)/pytest -n 2 --dist worksteal -m "not slow" --cov=omnirl --cov-report=term:skip-covered
+test: set-up ; @$(B)/pytest -n 2 --dist loadfile -m "not slow" --cov=omnirl --cov-report=term:skip-covered
 test-long: set-up ; @$(B)/pytest -m slow
 check: set-up ; @$(B)/ruff check . && $(B)/ruff format --check . && $(B)/lint-imports && $(B)/pyright
 ui: set-up ; @$(B)/omnirl ui

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import Checkout, make_checkout
+from checkouts import Checkout, make_checkout
 
 from omnirl import STAGES
 from omnirl.io.files import read_yaml, sha256_tree
