@@ -7,12 +7,12 @@ import functools
 import signal
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import NoReturn, ParamSpec
 
 import typer
 
-from omnirl.errors import ConfigError, ProcessError
+from omnirl.errors import ProcessError
+from tasks._workspace import this_checkout
 
 P = ParamSpec("P")
 
@@ -39,19 +39,6 @@ def _ends_cleanly(command: Callable[P, None]) -> Callable[P, None]:
     return wrapped
 
 
-def _checkout() -> Path:
-    """The current folder.
-
-    Raises:
-        ConfigError: it is no checkout of the pipeline.
-    """
-    root = Path.cwd()
-    for name in ("dvc.yaml", "params.yaml", "prefect.yaml"):
-        if not (root / name).is_file():
-            raise ConfigError(f"{root}: holds no {name}; run this from the top folder of a checkout")
-    return root
-
-
 def _interrupted(_number: int, _frame: object) -> NoReturn:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first one is enough: everything is being ended
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -67,7 +54,7 @@ def demo() -> None:
     """
     from flows import local
 
-    root = _checkout()
+    root = this_checkout()
     start = time.monotonic()
     typer.echo("The pipeline of this checkout: a local Prefect server runs it, DVC decides what is stale.")
     with local.prefect_server(root) as server:
@@ -84,7 +71,7 @@ def ui(port: int = typer.Option(4200, help="Wanted port; another one is taken wh
     from flows import local
     from omnirl.io import processes
 
-    root = _checkout()
+    root = this_checkout()
     running = local.running_server(root)
     if running is not None:
         raise ProcessError(f"a server of this checkout is running already: {running.url}; end that command first")

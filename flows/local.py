@@ -6,6 +6,7 @@ started it. This module never imports prefect: the server, the worker and each r
 so no setting of the caller reaches them and nothing is left in this one.
 """
 
+import os
 import secrets
 import socket
 import sys
@@ -45,6 +46,7 @@ class Server:
             "PREFECT_API_URL": f"{self.url}/api",
             "PREFECT_API_AUTH_STRING": self.auth,
             "PREFECT_WORKER_QUERY_SECONDS": "3",
+            **{name: _no_proxy(os.environ.get(name, "")) for name in ("NO_PROXY", "no_proxy")},
         }
 
     def get(self, path: str) -> httpx.Response:
@@ -59,6 +61,11 @@ class Server:
 
 def _quiet(home: Path) -> dict[str, str]:
     return {"PREFECT_HOME": str(home), "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
+
+
+def _no_proxy(given: str) -> str:
+    """`given` with this machine added: a proxy cannot reach the local server."""
+    return ",".join(filter(None, (given, "127.0.0.1")))
 
 
 def home_of(root: Path) -> Path:

@@ -9,7 +9,6 @@ from typing import Any
 from prefect import Task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
-from prefect.tasks import exponential_backoff
 
 from tasks._stage import StageCrash
 
@@ -26,8 +25,8 @@ PURE: dict[str, Any] = {
 }
 NETWORK: dict[str, Any] = {
     **PURE,
-    "retries": 2,  # a Hub that is down now may be up in a minute; finished files are kept
-    "retry_delay_seconds": exponential_backoff(backoff_factor=5),
+    "retries": 1,  # each file was tried `fetch.retries` times already; what is complete is kept
+    "retry_delay_seconds": 10,
     "retry_jitter_factor": 0.5,
 }
 COMPUTE: dict[str, Any] = {

@@ -91,9 +91,7 @@ def _failure(what: str, code: int, lines: list[str]) -> ProcessError:
     if own:
         return StageError(f"{what} stopped: {own[-1]}")
     inner = _EXIT.findall("\n".join(lines))
-    told = [
-        line for line in lines if line.strip() and not line.startswith(("ERROR: failed to reproduce", "Running stage"))
-    ]
+    told = [line for line in lines if line.strip() and not line.startswith(_NO_CAUSE)]
     last = " ".join(told[-1].removeprefix("ERROR: ").split()) if told else "it left no message"
     if told and told[-1].startswith("ERROR: ") and not inner:
         return StageError(f"{what} could not be run: {last}")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from omnirl.config import load_params
 from omnirl.errors import ConfigError
 from omnirl.io.locks import folder_lock
 from omnirl.schema import layout
@@ -31,6 +32,20 @@ class Workspace:
         return self.root / relative
 
 
+def this_checkout() -> Path:
+    """The current folder, which must be the top of a checkout with sound parameters.
+
+    Raises:
+        ConfigError: it holds no `dvc.yaml` or `params.yaml`, or the parameters break a rule; names the key.
+    """
+    root = Path.cwd()
+    for name in ("dvc.yaml", "params.yaml"):
+        if not (root / name).is_file():
+            raise ConfigError(f"{root}: holds no {name}; run this from the top folder of a checkout")
+    load_params(root / "params.yaml")
+    return root
+
+
 @contextmanager
 def open_workspace(kind: Kind, run_id: str) -> Iterator[Workspace]:
     """Yield the workspace of the run `run_id`; only one run works in it at a time.
@@ -39,9 +54,6 @@ def open_workspace(kind: Kind, run_id: str) -> Iterator[Workspace]:
         ConfigError: the current folder is no checkout of the pipeline.
         OmniRLError: another run is at work in this checkout; names its process.
     """
-    root = Path.cwd()
-    for name in ("dvc.yaml", "params.yaml"):
-        if not (root / name).is_file():
-            raise ConfigError(f"{root}: holds no {name}; run this from the top folder of a checkout")
+    root = this_checkout()
     with folder_lock(root / layout.STATE / kind, purpose="a run of the pipeline"):
         yield Workspace(root, run_id)

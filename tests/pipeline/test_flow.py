@@ -27,6 +27,7 @@ HOSTILE = {
     "PREFECT_PROFILE": "nowhere",
     "PREFECT_HOME": "/nonexistent/prefect",
     "PREFECT_SERVER_API_PORT": "1",
+    "HTTP_PROXY": "http://127.0.0.1:9",
     "GIT_DIR": "/nonexistent/git",
     "GIT_WORK_TREE": "/nonexistent",
     "GIT_INDEX_FILE": "/nonexistent/index",
@@ -225,3 +226,12 @@ def test_a_workspace_is_a_checkout(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match=r"holds no dvc\.yaml"), open_workspace("here", run_id="a"):
         pass
+
+
+def test_a_wrong_parameter_is_one_sentence_before_anything_starts(fresh_stand_in):
+    path = fresh_stand_in.root / "params.yaml"
+    path.write_text(path.read_text().replace("\n  margin:", "\n  marign: 1\n  margin:"))
+    done = fresh_stand_in.run("omnirl", "demo")
+    assert done.code == 2
+    assert len(done.lines) == 1
+    assert re.match(r"omnirl: .*params\.yaml: unknown key redteam\.marign; did you mean margin\?", done.text)

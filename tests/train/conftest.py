@@ -7,7 +7,13 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "models"))
 
-WARM = {"steps": 80, "batch_size": 12, "learning_rate": 5e-3, "save_steps": 1000, "logging_steps": 20}  # steps: enough to answer in the right form now and then
+WARM = {
+    "steps": 80,
+    "batch_size": 12,
+    "learning_rate": 5e-3,
+    "save_steps": 1000,
+    "logging_steps": 20,
+}  # steps: enough to answer in the right form now and then
 SHORT = {
     "steps": 4,
     "prompts_per_step": 3,

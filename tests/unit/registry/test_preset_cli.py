@@ -14,7 +14,7 @@ REPO = Path(__file__).parents[3]
 app = typer.Typer()
 commands.add_to(app)
 DEMO = (REPO / "presets/demo.yaml").read_text()
-OTHER = DEMO.replace("preset: demo", "preset: other").replace("  steps: 60", "  steps: 61").replace("`demo`", "`other`")
+OTHER = DEMO.replace("preset: demo", "preset: other").replace("temperature: 1.0", "temperature: 0.9").replace("`demo`", "`other`")
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_use_replaces_the_whole_file_and_says_what_changed(omnirl, checkout):
     output = omnirl("use", "other")
     assert (checkout.root / "params.yaml").read_text() == OTHER
     assert '  preset: "demo" -> "other"' in output
-    assert "  train.steps: 60 -> 61" in output
+    assert "  train.temperature: 1.0 -> 0.9" in output
     assert output.count("->") == 2
     assert "the old file is in Git" in output
     assert "already" in omnirl("use", "other")
@@ -59,7 +59,7 @@ def test_use_goes_from_preset_to_preset_without_a_commit(omnirl, checkout):
 
 
 def test_changes_that_are_not_in_git_are_kept_unless_forced(omnirl, checkout):
-    mine = DEMO.replace("  steps: 60", "  steps: 99")
+    mine = DEMO.replace("temperature: 1.0", "temperature: 0.7")
     (checkout.root / "params.yaml").write_text(mine)
     with pytest.raises(ConfigError, match="changes that are not in Git.*--force"):
         omnirl("use", "other")
@@ -72,9 +72,9 @@ def test_changes_that_are_not_in_git_are_kept_unless_forced(omnirl, checkout):
 
 
 def test_committed_changes_may_be_replaced(omnirl, checkout):
-    (checkout.root / "params.yaml").write_text(DEMO.replace("  steps: 60", "  steps: 99"))
+    (checkout.root / "params.yaml").write_text(DEMO.replace("temperature: 1.0", "temperature: 0.7"))
     checkout.commit("mine")
-    assert "  train.steps: 99 -> 61" in omnirl("use", "other")
+    assert "  train.temperature: 0.7 -> 0.9" in omnirl("use", "other")
 
 
 def test_use_writes_a_missing_file(omnirl, checkout):
