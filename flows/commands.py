@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
 
 
 def _ends_cleanly(command: Callable[P, None]) -> Callable[P, None]:
-    """`command` with Ctrl-C and SIGTERM ending everything that it started, once, and with one message."""
+    """`command` with Ctrl-C and SIGTERM ending everything that it started, once; the command line says so."""
 
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -33,7 +33,6 @@ def _ends_cleanly(command: Callable[P, None]) -> Callable[P, None]:
         try:
             command(*args, **kwargs)
         except KeyboardInterrupt:
-            typer.echo("omnirl: interrupted, everything is ended; run the same command again to go on", err=True)
             raise typer.Exit(128 + signal.SIGINT) from None
 
     return wrapped

@@ -24,6 +24,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+INTERRUPTED = 130
+INTERRUPTED_MESSAGE = "omnirl: interrupted, everything is ended; run the same command again to go on\n"
+
 
 def setup_logging() -> None:
     """Log lines on stderr, `HH:MM:SS message`; level from `OMNIRL_LOG` (default INFO)."""
@@ -71,6 +74,10 @@ def main() -> None:
     except OmniRLError as error:
         sys.stderr.write(f"omnirl: {' '.join(str(error).split())}\n")
         sys.exit(error.exit_code)
+    except SystemExit as error:
+        if error.code == INTERRUPTED:  # typer turns Ctrl-C into this silent exit
+            sys.stderr.write(INTERRUPTED_MESSAGE)
+        raise
     except KeyboardInterrupt:
-        sys.stderr.write("omnirl: interrupted; run the same command again to go on\n")
-        sys.exit(130)
+        sys.stderr.write(INTERRUPTED_MESSAGE)
+        sys.exit(INTERRUPTED)

@@ -13,7 +13,7 @@ import typer
 
 from omnirl.config import Params, load_params
 from omnirl.errors import RegistryError
-from omnirl.io import runlog
+from omnirl.io import processes, runlog
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +32,8 @@ HELP = {
 
 def run_stage(name: str, work: Callable[[Params, Path], object]) -> None:
     """Load `params.yaml` of the current folder, do `work`, note the seconds under the run id."""
+    if runlog.starter():
+        processes.die_with_parent()  # a killed `dvc repro` leaves no trainer behind; by hand, `nohup` still works
     root = Path.cwd()
     params = load_params(root / "params.yaml")
     start = time.monotonic()

@@ -130,7 +130,8 @@ def parse_params(data: Any, *, where: str) -> Params:
 
 def _first_problem(error: ValidationError) -> str:
     """The first problem of a pydantic error as one sentence, with how many more there are."""
-    problems = error.errors()
+    # a misspelt key is also a missing one: name the misspelling first
+    problems = sorted(error.errors(), key=lambda p: p["type"] != "extra_forbidden")
     first = problems[0]
     key = ".".join(str(part) for part in first["loc"])
     match first["type"]:

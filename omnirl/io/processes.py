@@ -26,8 +26,8 @@ def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     return {**kept, **(extra or {})}
 
 
-def _die_with_parent() -> None:
-    """In the child: be killed when the parent dies, so a killed orchestrator leaves no trainer behind."""
+def die_with_parent() -> None:
+    """Of the calling process: be killed when the parent dies, so a killed orchestrator leaves no trainer behind."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
@@ -50,7 +50,7 @@ def start(
         encoding="utf-8",
         errors="replace",
         start_new_session=True,
-        preexec_fn=_die_with_parent,
+        preexec_fn=die_with_parent,
     )
 
 

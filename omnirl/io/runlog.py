@@ -20,16 +20,21 @@ def run_id() -> str:
     given = os.environ.get("OMNIRL_RUN_ID", "")
     if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", given):
         return given
-    me = psutil.Process()
-    owner = me
-    for parent in me.parents():
+    owner = starter() or psutil.Process()
+    return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(owner.create_time()))}-{owner.pid}"
+
+
+def starter() -> psutil.Process | None:
+    """The `dvc` command above this process, if one started it."""
+    found = None
+    for parent in psutil.Process().parents():
         try:
             words = parent.cmdline()[:3]
         except psutil.Error:
             continue
         if any(Path(w).name == "dvc" for w in words):
-            owner = parent
-    return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(owner.create_time()))}-{owner.pid}"
+            found = parent
+    return found
 
 
 def run_folder(root: Path) -> Path:

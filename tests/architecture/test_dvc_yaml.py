@@ -23,8 +23,8 @@ DVC = read_yaml(ROOT / "dvc.yaml")
 UNTRACKED = {layout.RUNS, layout.STATE, layout.SUMMARY}
 NO_OUTPUT_DEPENDS_ON = {"omnirl", "omnirl.errors", "omnirl.cli"}
 """Texts of errors and of the command line: a new error class must not retrain a model."""
-BY_PARAMETER = {"evaluate": {"omnirl.registry"}}
-"""The registry hands over the champion that `evaluate.champion` names: an immutable version."""
+NOT_IN_OUTPUTS = {"evaluate": {"omnirl.registry"}, "report": {"omnirl.cli"}}
+"""The registry hands over the champion that `evaluate.champion` names, an immutable version; the summary is no output."""
 IN_MESSAGES = {"redteam": {layout.QUARANTINE}, "sft": {layout.QUARANTINE}, "train": {layout.QUARANTINE}}
 """Files that the stage only names in an error."""
 
@@ -56,7 +56,7 @@ def modules_of(stage: str) -> frozenset[str]:
             for alias in node.names:
                 whole = f"{node.module}.{alias.name}"
                 entries.add(whole if whole in graph().modules else node.module)
-    entries = {e for e in entries if not any(e.startswith(p) for p in BY_PARAMETER.get(stage, ()))}
+    entries = {e for e in entries if not any(e.startswith(p) for p in NOT_IN_OUTPUTS.get(stage, ()))}
     assert entries, f"{stage}: no import found in its function"
     return frozenset(entries.union(*(graph().find_upstream_modules(e) for e in entries)))
 

@@ -14,7 +14,11 @@ REPO = Path(__file__).parents[3]
 app = typer.Typer()
 commands.add_to(app)
 DEMO = (REPO / "presets/demo.yaml").read_text()
-OTHER = DEMO.replace("preset: demo", "preset: other").replace("temperature: 1.0", "temperature: 0.9").replace("`demo`", "`other`")
+OTHER = (
+    DEMO.replace("preset: demo", "preset: other")
+    .replace("temperature: 1.0", "temperature: 0.9")
+    .replace("`demo`", "`other`")
+)
 
 
 @pytest.fixture
