@@ -140,7 +140,7 @@ def _first_problem(error: ValidationError) -> str:
         case "extra_forbidden":
             text = f"unknown key {key}{_nearest(str(first['loc'][-1]), _siblings(first['loc']))}"
         case "value_error":
-            text = str(first["ctx"]["error"])
+            text = str(first.get("ctx", {}).get("error", first["msg"]))
         case _:
             text = f"{key}: {first['msg'][0].lower()}{first['msg'][1:]} (found {first['input']!r})"
     more = len(problems) - 1

@@ -131,7 +131,9 @@ def _boxes(recorded: Recorded) -> Rescored:
     questions = recorded.questions
     said = [said_box(q.output) for q in questions]
     fractions = sum(_is_fraction(box) for box, _ in said)
-    readable = [(None, "unparsable") if _is_fraction(box) else (box, status) for box, status in said]
+    readable: list[tuple[Box | None, Status]] = [
+        (None, "unparsable") if _is_fraction(box) else (box, status) for box, status in said
+    ]
     found = find([q.truth for q in questions], [b for b, _ in readable], [as_box(q.extracted) for q in questions])
     if found.refused is not None:
         unread = sum(box is None for box, _ in readable)

@@ -32,8 +32,8 @@ def decode_image(data: bytes, *, where: str, max_pixels: int = MAX_PIXELS) -> Im
             image = Image.open(io.BytesIO(data), formats=FORMATS)
             if image.width * image.height > max_pixels:
                 raise DataError(f"{where}: {image.width}x{image.height} pixels, more than {max_pixels}")
-            if getattr(image, "n_frames", 1) != 1:
-                raise DataError(f"{where}: {image.n_frames} frames; only still images are read")
+            if (frames := getattr(image, "n_frames", 1)) != 1:
+                raise DataError(f"{where}: {frames} frames; only still images are read")
             image.load()
             return ImageOps.exif_transpose(image).convert("RGB")
     except UnidentifiedImageError:

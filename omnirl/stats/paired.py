@@ -70,8 +70,8 @@ def compare(
             f"a paired comparison needs equally many scores: {len(champion)}, {len(challenger)}, {len(clusters)}"
         )
     old, new = np.asarray(champion, float), np.asarray(challenger, float)
-    differences = new - old
-    gained, lost = int((differences > 0).sum()), int((differences < 0).sum())
+    differences = (new - old).tolist()
+    gained, lost = sum(d > 0 for d in differences), sum(d < 0 for d in differences)
     binary = bool(np.isin(old, (0, 1)).all() and np.isin(new, (0, 1)).all())
     exact = binary and len(set(clusters)) == len(clusters)
     p = mcnemar(gained, lost) if exact else sign_flip(differences, clusters, samples=samples, seed=seed)

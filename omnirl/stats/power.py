@@ -46,7 +46,7 @@ def visible_difference(n: int, discordant: float, *, alpha: float, power: float 
     """
     if n < 1 or not 0 <= discordant <= 1:
         raise ContractError(f"smallest visible difference: n = {n}, discordant share = {discordant}")
-    a, b = norm.isf(alpha / 2), norm.ppf(power)
+    a, b = float(norm.isf(alpha / 2)), float(norm.ppf(power))
 
     def missing(difference: float) -> float:
         share = max(discordant, difference)

@@ -7,7 +7,7 @@ this module knows no task.
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -65,6 +65,13 @@ class MixedGRPOTrainer(Resumable, GRPOTrainer):
         self.seen = split_by_row(image_sizes_seen(fields, self.parts.family), counts)
         self._lap("prompts")
         return ids, images, fields
+
+    def _get_per_token_logps_and_entropies(self, model: Any, *args: Any, **kwargs: Any) -> tuple:
+        """Replaces `GRPOTrainer._get_per_token_logps_and_entropies`: a chunk of text rows gets no pixels at all.
+
+        TRL cuts the pixels of a mixed batch by rows and hands such a chunk empty tensors, on which vision towers crash.
+        """
+        return super()._get_per_token_logps_and_entropies(without_empty_pixels(model), *args, **kwargs)
 
     def _calculate_rewards(self, inputs: list, prompts: list, completions: list, completion_ids_list: list) -> Any:
         """Replaces `GRPOTrainer._calculate_rewards`: scores each completion once, with the row and the sizes it saw."""
@@ -127,6 +134,18 @@ class MixedGRPOTrainer(Resumable, GRPOTrainer):
 
     def _buffer_file(self, folder: Path) -> Path:
         return folder / f"rollout-{self.accelerator.process_index}.safetensors"
+
+
+def without_empty_pixels(model: Any) -> Callable[..., Any]:
+    """`model` as a function that leaves out pixels of no image."""
+
+    def call(**inputs: Any) -> Any:
+        pixels = inputs.get("pixel_values")
+        if pixels is not None and not len(pixels):
+            inputs = {k: v for k, v in inputs.items() if k not in ("pixel_values", "image_grid_thw")}
+        return model(**inputs)
+
+    return call
 
 
 def banned_tokens(processor: Any, family: Family) -> set[int]:

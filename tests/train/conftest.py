@@ -21,6 +21,8 @@ SHORT = {
     "max_output_token_length": 24,
     "learning_rate": 1e-3,
     "save_steps": 2,
+    "beta": 0.0,
+    "scale_rewards": "group",
 }
 
 

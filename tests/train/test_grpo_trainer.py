@@ -55,6 +55,20 @@ def test_sizes_are_noted_per_row_as_the_model_sees_them(trainer, mixed_prompts):
     assert trainer.seen == [[Size(84, 112)] * 2, [], [Size(84, 112)]]
 
 
+def test_a_chunk_of_text_rows_in_a_mixed_batch_gets_no_pixels_where_trl_crashes(trainer, mixed_prompts):
+    _, messages = mixed_prompts
+    text = trainer.processing_class.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+    images = [[c["image"] for c in m[-1]["content"] if c["type"] == "image"] for m in messages]
+    batch = dict(trainer.processing_class(text=text, images=images, padding=True, return_tensors="pt"))
+    call = {"logits_to_keep": 2, "batch_size": 1, "num_images": [2, 0, 1], **batch}
+    with pytest.raises((RuntimeError, ValueError)):  # when this passes, the override can go
+        GRPOTrainer._get_per_token_logps_and_entropies(trainer, trainer.model, **call)
+    by_row, _, _ = trainer._get_per_token_logps_and_entropies(trainer.model, **call)
+    together, _, _ = trainer._get_per_token_logps_and_entropies(trainer.model, **(call | {"batch_size": 3}))
+    assert by_row.shape == (3, 2)
+    assert torch.allclose(by_row, together, atol=1e-4)
+
+
 def test_every_placeholder_is_banned_where_trl_bans_one(trainer, warm, tmp_path):
     family, _ = warm
     entry = families.get(family)
