@@ -76,7 +76,7 @@ def load_model(folder: Path, model: config.Model) -> PreTrainedModel:
     check_folder(folder, model)
     attention = choose_attention(model)
     try:
-        loaded, info = AutoModelForImageTextToText.from_pretrained(
+        answer: Any = AutoModelForImageTextToText.from_pretrained(
             folder,
             dtype=getattr(torch, model.dtype),
             attn_implementation=attention,
@@ -85,6 +85,7 @@ def load_model(folder: Path, model: config.Model) -> PreTrainedModel:
             local_files_only=True,
             output_loading_info=True,
         )
+        loaded, info = answer
     except (*_LOAD_ERRORS, RuntimeError) as error:
         raise ModelError(f"{folder}: cannot be loaded ({_first_line(error)})") from error
     if problems := [*info["missing_keys"], *info["mismatched_keys"]]:

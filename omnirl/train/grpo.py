@@ -158,10 +158,8 @@ def short_enough(
 
 def enough_rows(datasets: Mapping[str, Sequence[Row]], arguments: GRPOConfig) -> None:
     """Refuse a run whose one generation batch needs more prompts than there are: TRL would train on nothing."""
-    have, need = (
-        sum(len(rows) for rows in datasets.values()),
-        arguments.generation_batch_size // arguments.num_generations,
-    )
+    have = sum(len(rows) for rows in datasets.values())
+    need = (arguments.generation_batch_size or 0) // (arguments.num_generations or 1)
     if have < need:
         raise TrainingError(f"train: {have} rows, but each step needs {need} prompts; lower train.prompts_per_step")
 

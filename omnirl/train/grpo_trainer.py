@@ -9,11 +9,12 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import safetensors.torch
 import torch
-from trl import GRPOTrainer
+from trl import GRPOConfig, GRPOTrainer
+from trl.trainer.utils import RepeatSampler
 
 from omnirl.io import files
 from omnirl.models.families import Family, image_sizes_seen, split_by_row
@@ -44,14 +45,16 @@ class MixedGRPOTrainer(Resumable, GRPOTrainer):
         self.seen: list[list[Size]] = []
         self.seconds: dict[str, float] = {}
         self._mark = 0.0
-        super().__init__(reward_funcs=parts.rewards.functions(), **kwargs)
+        super().__init__(reward_funcs=list[Any](parts.rewards.functions()), **kwargs)
         banned = sorted(banned_tokens(self.processing_class, parts.family))
         self.generation_config.suppress_tokens = banned
         self.generation_kwargs["suppress_tokens"] = banned
 
     def _get_train_sampler(self, dataset: Any = None) -> GroupedEpochOrder:
         """Replaces `GRPOTrainer._get_train_sampler`: batches that hold all data sets, orders that follow the epoch."""
-        return GroupedEpochOrder(super()._get_train_sampler(dataset), self.parts.sizes, self.args.seed)
+        return GroupedEpochOrder(
+            cast(RepeatSampler, super()._get_train_sampler(dataset)), self.parts.sizes, self.args.seed
+        )
 
     def _tokenize_prompts(self, prompts: list) -> tuple:
         """Replaces `GRPOTrainer._tokenize_prompts`: rows without images get `[]`, where TRL gives None and crashes.
@@ -80,7 +83,7 @@ class MixedGRPOTrainer(Resumable, GRPOTrainer):
         self.parts.rewards.score(rows, [text_of(completion) for completion in completions])
         per_part = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
         self._lap("rewards")
-        ends = {*self.eos_token_ids, self._tokenizer.pad_token_id}
+        ends = {*self.eos_token_ids, cast(int, self._tokenizer.pad_token_id)}
         self._batch = (
             rows,
             [text_of(completion) for completion in completions],
@@ -114,7 +117,7 @@ class MixedGRPOTrainer(Resumable, GRPOTrainer):
         TRL keeps neither counter nor batch: a resumed run would sample anew at the wrong step.
         """
         self.parts.recorder.save(folder)
-        every = self.args.steps_per_generation * self.num_iterations
+        every = cast(int, cast(GRPOConfig, self.args).steps_per_generation) * self.num_iterations
         buffer = self._buffered_inputs if self._step % every else None
         files.write_json(self._progress_file(folder), {"step": self._step, "buffer": plain_part(buffer)})
         if buffer is not None:

@@ -6,7 +6,7 @@ tests of this module fail when the reason has gone.
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from accelerate.utils import DistributedType
 from transformers import TrainerState
@@ -15,8 +15,13 @@ from transformers.trainer import TRAINER_STATE_NAME, TRAINING_ARGS_NAME
 from omnirl.models.loading import restore_weights
 from omnirl.train import checkpoints
 
+if TYPE_CHECKING:
+    from transformers import Trainer as _Upstream
+else:
+    _Upstream = object  # a mixin: the trainer it is put before brings the rest
 
-class Resumable:
+
+class Resumable(_Upstream):
     """Checkpoints go to `scratch` through `checkpoints.publish`; weights come back through `models.loading`."""
 
     scratch: Path
@@ -36,7 +41,7 @@ class Resumable:
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """Replaces `Trainer._save_checkpoint`, which writes in place, so that a kill leaves half a checkpoint."""
-        super()._save_checkpoint(model, trial)  # type: ignore[misc]
+        super()._save_checkpoint(model, trial)
         step = self.state.global_step
         work = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{step}"
         self.save_extras(work)
@@ -55,13 +60,13 @@ class Resumable:
         model = self.model if model is None else model
         special = hasattr(model, "peft_config") or self.is_deepspeed_enabled or self.is_fsdp_enabled
         if special:
-            super()._load_from_checkpoint(resume_from_checkpoint, model)  # type: ignore[misc]
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
         else:
             restore_weights(model, Path(resume_from_checkpoint))
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         """Replaces `Trainer._load_optimizer_and_scheduler`: the last thing it restores, so extras follow it."""
-        super()._load_optimizer_and_scheduler(checkpoint)  # type: ignore[misc]
+        super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is not None:
             self.load_extras(Path(checkpoint))
 
@@ -85,4 +90,4 @@ class Resumable:
         """All weights on this process where each process holds a share (DeepSpeed); else None."""
         if self.accelerator.distributed_type != DistributedType.DEEPSPEED:
             return None
-        return self.accelerator.get_state_dict(self.model_wrapped)
+        return cast(dict[str, Any], self.accelerator.get_state_dict(self.model_wrapped))

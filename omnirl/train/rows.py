@@ -50,7 +50,9 @@ class Seen:
     def grid(self, original: Size) -> tuple[int, ...]:
         """`(time, rows, columns)` that the image processor makes of an image of this size."""
         if original not in self._grids:
-            batch = self._processor.image_processor(images=[Image.new("RGB", tuple(original))], return_tensors="pt")
+            batch = self._processor.image_processor(
+                images=[Image.new("RGB", (original.width, original.height))], return_tensors="pt"
+            )
             self._grids[original] = tuple(int(v) for v in batch["image_grid_thw"][0])
         return self._grids[original]
 

@@ -49,7 +49,7 @@ def prepare_machine(settings: config.Trainer, stage: str) -> bool:
             torch.set_num_threads(1)
             logger.info("one CPU thread, so that equal seeds give equal models; set OMP_NUM_THREADS to use more")
         torch.use_deterministic_algorithms(True, warn_only=True)
-        torch.utils.deterministic.fill_uninitialized_memory = False
+        torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue]
     warnings.filterwarnings("ignore", r".*will be removed in v6", FutureWarning)  # TRL 1.16 uses the older names
     set_seed(settings.seed)
     return cpu
@@ -94,8 +94,8 @@ def freeze(model: PreTrainedModel, parts: Sequence[str], family: Family) -> None
     """
     for part in parts:
         model.get_submodule(family.parts()[part]).requires_grad_(False)
-        if part == "language":
-            model.get_output_embeddings().requires_grad_(False)
+        if part == "language" and (head := model.get_output_embeddings()) is not None:
+            head.requires_grad_(False)
     if not any(p.requires_grad for p in model.parameters()):
         raise TrainingError(f"freeze: {', '.join(parts)} leaves nothing to train; remove one from params.yaml")
 

@@ -26,7 +26,7 @@ SHORT = {
 }
 
 
-@pytest.fixture(scope="session", params=["demo-tiny", "qwen2.5-vl"])
+@pytest.fixture(scope="session", params=[pytest.param("demo-tiny", marks=pytest.mark.slow), "qwen2.5-vl"])
 def warm(request, tmp_path_factory):
     """(family, root): `models/sft` there answers in the right form now and then."""
     import tiny_vl
