@@ -114,12 +114,6 @@ def output(command):
         return ""
 
 
-def show_checkout_folders():
-    """Let the environment see `flows` and `tasks`, which are no part of the wheel."""
-    packages = output([PYTHON, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"])
-    Path(packages, "omnirl-checkout.pth").write_text(str(ROOT) + "\n")
-
-
 def set_up():
     """Bring `.venv` up to date."""
     if sys.version_info < OLDEST:
@@ -132,7 +126,6 @@ def set_up():
     start = time.time()
     make_venv()
     install()
-    show_checkout_folders()
     STAMP.write_text(fingerprint())
     say(f"set-up: done in {time.time() - start:.0f} s")
 
