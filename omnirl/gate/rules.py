@@ -8,7 +8,7 @@ Two-sided, the first that applies:
    minus its margin;
 4. *hold*: neither.
 
-Holm's rule is applied among the targets, and among the guards. Comparisons with the role `report`
+Holm's rule is applied once, over all targets and guards. Comparisons with the role `report`
 decide nothing; where they are seen to fall they stand among the reasons.
 """
 
@@ -50,7 +50,8 @@ class Comparison:
     margin: float = DEFAULT_MARGIN
     """For guards."""
     p_holm: float = 1.0
-    """`p` after Holm, among the comparisons of the same role; for `report`, `p` itself."""
+    """`p` after Holm among all targets and guards, so that any wrong decision has probability `alpha` at most; for
+    `report`, `p` itself."""
     unit: Literal["share", "length"] = "share"
     discordant: float = 0.0
     """Share of questions on which the two differ."""
@@ -59,9 +60,8 @@ class Comparison:
 def adjust(comparisons: Sequence[Comparison]) -> list[Comparison]:
     """The comparisons with `p_holm` filled in, in the same order."""
     adjusted = {c.name: c.p for c in comparisons}
-    for role in ("target", "guard"):
-        family = [c for c in comparisons if c.role == role]
-        adjusted.update(zip((c.name for c in family), holm([c.p for c in family]), strict=True))
+    family = [c for c in comparisons if c.role != "report"]
+    adjusted.update(zip((c.name for c in family), holm([c.p for c in family]), strict=True))
     return [replace(c, p_holm=adjusted[c.name]) for c in comparisons]
 
 

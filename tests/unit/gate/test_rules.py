@@ -68,10 +68,11 @@ def test_holm_among_targets_takes_a_weak_promotion_away():
     assert verdict(weak, comparison(name="second"), comparison(name="third")) == "hold"
 
 
-def test_guards_do_not_weaken_the_targets_test():
+def test_holm_counts_every_set_that_can_decide_and_no_other():
     weak = comparison(challenger=0.73, change=0.03, p=0.03, lowest=0.001)
     guards = [guard(), dataclasses.replace(guard(), name="target.format")]
-    assert verdict(weak, *guards) == "promote"
+    assert verdict(weak, *guards) == "hold"
+    assert verdict(weak, *(dataclasses.replace(g, role="report") for g in guards)) == "promote"
 
 
 def test_p_equal_to_alpha_counts():
