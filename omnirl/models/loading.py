@@ -147,7 +147,10 @@ def save_model(
         OmniRLError: the disk is full or the folder cannot be made; an older model there is untouched.
     """
     with files.atomic_folder(folder) as place:
-        model.save_pretrained(place, state_dict=weights)
+        try:
+            model.save_pretrained(place, state_dict=weights)
+        except SafetensorError as error:  # a full disk under another name
+            raise OSError(_first_line(error)) from error
         processor.save_pretrained(place)
         for path in place.rglob("*"):
             if path.name in ("README.md", "training_args.bin"):

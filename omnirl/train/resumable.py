@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from accelerate.utils import DistributedType
+from safetensors import SafetensorError
 from transformers import TrainerState
 from transformers.trainer import TRAINER_STATE_NAME, TRAINING_ARGS_NAME
 
+from omnirl.errors import TrainingError
 from omnirl.models.loading import restore_weights
 from omnirl.train import checkpoints
 
@@ -19,6 +21,20 @@ if TYPE_CHECKING:
     from transformers import Trainer as _Upstream
 else:
     _Upstream = object  # a mixin: the trainer it is put before brings the rest
+
+
+_NO_SPACE = ("No space left", "File too large", "Disk quota", "unexpected pos")
+"""What a full disk is called by the operating system, safetensors and torch's zip writer."""
+
+
+def is_full_disk(error: Exception) -> bool:
+    """Whether `error` says that there is no room to write."""
+    return any(text in str(error) for text in _NO_SPACE)
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error that may go on for pages."""
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
 class Resumable(_Upstream):
@@ -41,8 +57,16 @@ class Resumable(_Upstream):
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """Replaces `Trainer._save_checkpoint`, which writes in place, so that a kill leaves half a checkpoint."""
-        super()._save_checkpoint(model, trial)
         step = self.state.global_step
+        try:
+            super()._save_checkpoint(model, trial)
+        except (OSError, SafetensorError, RuntimeError) as error:
+            if not is_full_disk(error):
+                raise
+            raise TrainingError(
+                f"the checkpoint of step {step} cannot be written below {self.scratch} ({first_line(error)}); "
+                "free some space and run the same command again, it goes on from the checkpoint before"
+            ) from error
         work = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{step}"
         self.save_extras(work)
         self.accelerator.wait_for_everyone()

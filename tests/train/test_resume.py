@@ -1,6 +1,7 @@
 """Interrupted anywhere, the same command ends at the same bytes as an uninterrupted run."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -130,6 +131,42 @@ def test_sft_goes_on_too(warm, copy_of, monkeypatch):
     assert sft.run(params, cut) == first
     assert loading.digest(cut / "models/sft") == loading.digest(whole / "models/sft") == first["model_digest"]
     assert files.sha256_file(cut / "reports/sft_curve.csv") == files.sha256_file(whole / "reports/sft_curve.csv")
+
+
+def test_a_full_disk_is_one_sentence_and_the_same_command_goes_on(warm, copy_of):
+    family, source = warm
+    params = tiny_vl.params(family, train=SHORT)
+    root, whole = copy_of(source, "full"), copy_of(source, "whole")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
+    try:
+        with pytest.raises(OmniRLError, match=r"checkpoint of step 2 cannot be written .* run the same command again"):
+            grpo.run(params, root)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not (root / "models/grpo").exists()
+    grpo.run(params, root)
+    grpo.run(params, whole)
+    assert outcome(root) == outcome(whole)
+
+
+def test_a_model_that_does_not_fit_on_the_disk_leaves_the_older_one(warm, tmp_path):
+    family, source = warm
+    params = tiny_vl.params(family)
+    model, processor = (
+        load(source / "models/sft", params.model) for load in (loading.load_model, loading.load_processor)
+    )
+    loading.save_model(model, processor, tmp_path / "m")
+    before = loading.digest(tmp_path / "m")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
+    try:
+        with pytest.raises(OmniRLError, match="cannot be written"):
+            loading.save_model(model, processor, tmp_path / "m")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert loading.digest(tmp_path / "m") == before
+    assert [p.name for p in tmp_path.iterdir()] == ["m"]
 
 
 def test_a_second_trainer_in_the_same_place_is_refused(warm, copy_of):
