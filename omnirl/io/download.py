@@ -136,7 +136,7 @@ def _cannot_write(path: Path, error: OSError) -> FetchError:
 
 
 class Transfer:
-    """Progress of one download as log lines: bytes, rate of this session, time left."""
+    """Progress of one download as log lines: bytes, rate since this start, time left."""
 
     def __init__(self, label: str, total: int, *, have: int = 0, every_s: float = 3.0) -> None:
         self.label, self.total, self.every_s = label, total, every_s

@@ -104,7 +104,7 @@ def context(evidence: Evidence, run: Run | None) -> dict[str, Any]:
         "results": results,
         "tiles": [r for r in results if r["role"] == "target" and r["gain"] is not None],
         "questions": sum(r["n"] or 0 for r in results),
-        "tests": sorted({words.test_name(r["test"]) for r in results if r["test"]}),
+        "tests": sorted({words.name_of_test(r["test"]) for r in results if r["test"]}),
         "sentence": sentence(results),
         "alpha": gate.get("alpha", params.gate.alpha),
         "forest": figures.forest(results, margins),

@@ -87,7 +87,7 @@ def metric_name(metric: str | None) -> str:
     return {"iou": "mean IoU", "unified": "text score"}.get(metric or "", metric or MISSING)
 
 
-def test_name(test: str | None) -> str:
+def name_of_test(test: str | None) -> str:
     """A statistical test in words."""
     return {"mcnemar_exact": "exact McNemar", "sign_flip_by_cluster": "sign flips by cluster"}.get(
         test or "", test or ""

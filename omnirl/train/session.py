@@ -45,6 +45,7 @@ def prepare_machine(settings: config.Trainer, stage: str) -> bool:
     if cpu and settings.deepspeed:
         raise TrainingError(f"{stage}.deepspeed is {settings.deepspeed}, but this machine has no GPU; set it to null")
     if cpu:
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")  # else DeepSpeed, where installed, warns that it finds no GPU
         if "OMP_NUM_THREADS" not in os.environ:
             torch.set_num_threads(1)
             logger.info("one CPU thread, so that equal seeds give equal models; set OMP_NUM_THREADS to use more")
