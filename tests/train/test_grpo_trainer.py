@@ -5,7 +5,7 @@ import inspect
 import pytest
 import tiny_vl
 import torch
-from conftest import SHORT
+from short_recipes import SHORT
 from transformers import Trainer
 from transformers.trainer_utils import get_last_checkpoint
 from trl import GRPOConfig, GRPOTrainer

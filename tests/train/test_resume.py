@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import tiny_vl
-from conftest import SHORT
+from short_recipes import SHORT
 
 from omnirl.errors import OmniRLError
 from omnirl.io import files
@@ -184,7 +184,7 @@ import os, signal, sys
 sys.path[:0] = [sys.argv[3], sys.argv[4]]
 from pathlib import Path
 import tiny_vl
-from conftest import SHORT
+from short_recipes import SHORT
 from omnirl.train import callbacks, grpo
 def kill(self, args, state, control, **rest):
     if state.global_step == int(sys.argv[5]):

@@ -6,7 +6,7 @@ import sys
 import pytest
 import tiny_vl
 import torch
-from conftest import SHORT
+from short_recipes import SHORT
 
 from omnirl.errors import DataError, ModelError, RewardError, TrainingError
 from omnirl.io.files import read_json, read_jsonl
