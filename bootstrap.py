@@ -95,23 +95,15 @@ def install():
 
 
 def uv_environment():
-    """The environment for uv, which does not read pip's settings by itself: index and certificates."""
+    """The environment for uv, which does not read pip's variables by itself: index and certificates."""
     found = dict(os.environ)
     found.pop("VIRTUAL_ENV", None)
     if found.get("PIP_CERT"):
         found.setdefault("SSL_CERT_FILE", found["PIP_CERT"])
-    index = found.get("PIP_INDEX_URL") or output([PYTHON, "-m", "pip", "config", "get", "global.index-url"])
+    index = found.get("PIP_INDEX_URL")
     if index and "UV_INDEX_URL" not in found:
         found.setdefault("UV_DEFAULT_INDEX", index)
     return found
-
-
-def output(command):
-    """What `command` prints, or nothing where it fails."""
-    try:
-        return subprocess.check_output(command, stderr=subprocess.DEVNULL).decode().strip()
-    except (OSError, subprocess.CalledProcessError):
-        return ""
 
 
 def set_up():

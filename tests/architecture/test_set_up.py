@@ -34,6 +34,7 @@ def test_a_current_environment_is_left_alone(bootstrap, monkeypatch):
     bootstrap.STAMP.write_text(bootstrap.fingerprint())
     monkeypatch.setattr(bootstrap, "call", lambda *_, **__: pytest.fail("a program was started"))
     bootstrap.set_up()
+    assert bootstrap.is_current()
 
 
 @pytest.mark.parametrize("name", ["pyproject.toml", "constraints.txt", "bootstrap.py"])

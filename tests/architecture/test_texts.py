@@ -13,7 +13,7 @@ SKIPPED = {".png", ".jpg", ".zip", ".gz", ".parquet", ".safetensors", ".woff2"}
 PATTERNS = {
     "a path of one machine": r"(?<![\w./-])/(?:work|root|home/\w+|Users/\w+|opt/\w+|tmp/\w+)/[\w.]+",
     "the address of a package registry": r"https?://[^\s\"')]*(?:pypi|pythonhosted|simple/|jfrog|nexus|devpi|artifactory)",
-    "an index option": r"(?:--(?:extra-)?index-url|--find-links|--trusted-host)[ =]",
+    "an index option": r"(?:--(?:extra-)?index[-]url|--find-links|--trusted-host)[ =]",
 }
 
 
@@ -44,7 +44,7 @@ def test_no_tracked_file_holds(what):
         ("a path of one machine", "see " + "/home/" + "someone/data"),
         ("a path of one machine", '"' + "/tmp/" + 'x/y.json"'),
         ("the address of a package registry", "https://" + "pypi.org/simple/torch"),
-        ("an index option", "pip install --extra-" + "index-url x"),
+        ("an index option", "pip install --extra-index" + "-url x"),
     ],
 )
 def test_patterns_catch_planted_text(what, line):
